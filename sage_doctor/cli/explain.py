@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import contextlib
 import json
 import os
 import re
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -34,10 +37,10 @@ EXAMPLES = (
     ("explain < session.log", "standard input"),
     ("explain --list", "every finding code"),
 )
-# A log from a mail or an issue, with a mark before each of its lines: a log all the same. One such line is a reply.
-_FORWARDED = re.compile(rb"^> ?", re.MULTILINE)
-_LEAST_FORWARDED = 3
+# A log from a mail or an issue, with a mark before each of its lines: a log all the same.
+_FORWARDED = re.compile(rb"^>+ ?", re.MULTILINE)
 _PART = 1 << 20
+_GZIP, _GZIP_BITS = b"\x1f\x8b", 31
 MOST_ENTRIES = 10
 _MOST_SHOWN = 400
 _SHORTLY = 40  # lines
@@ -162,16 +165,34 @@ def _read(stream: BinaryIO) -> Iterator[bytes]:
     for number, part in enumerate(_decoded(stream)):
         if number == 0:
             lines = [line for line in part.splitlines() if line.strip()]
-            forwarded = len(lines) >= _LEAST_FORWARDED and all(line.startswith(b">") for line in lines)
+            forwarded = all(line.startswith(b">") for line in lines)
         yield _FORWARDED.sub(b"", part) if forwarded else part
 
 
 def _decoded(stream: BinaryIO) -> Iterator[bytes]:
     decoder = None
-    for number, part in enumerate(iter(lambda: stream.read(_PART), b"")):
+    for number, part in enumerate(_unpacked(stream)):
         if number == 0 and part.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes logs
             decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        elif number == 0 and part[1:8:2] == bytes(4):  # the same, appended to by another program, or cut off
+            decoder = codecs.getincrementaldecoder("utf-16-le")("replace")
         yield part if decoder is None else decoder.decode(part).encode("utf-8", "replace")
+
+
+def _unpacked(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield what logrotate has compressed as it was, as far as that goes: a log that is cut off says something too."""
+    start = stream.read(_PART)
+    if not start.startswith(_GZIP):
+        yield from chain([start], iter(lambda: stream.read(_PART), b""))
+        return
+    unpacker = zlib.decompressobj(wbits=_GZIP_BITS)
+    packed = start
+    with contextlib.suppress(zlib.error):
+        while packed:
+            yield unpacker.decompress(packed, _PART)
+            packed = unpacker.unconsumed_tail or unpacker.unused_data or stream.read(_PART)
+            if unpacker.eof:
+                unpacker = zlib.decompressobj(wbits=_GZIP_BITS)
 
 
 def _causes(found: list[Recognised]) -> tuple[list[Cause], list[Cause]]:

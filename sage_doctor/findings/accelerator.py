@@ -50,7 +50,7 @@ DECLARATIONS = declare(
             *(r"Insufficient nvidia\.com/gpu", r"Torch is not able to use GPU", r"Failed to infer device type"),
         ),
         may_show=(
-            r"Failed to initialize NVML: N/A",
+            *(r"Failed to initialize NVML: N/A", r"No platform detected, vLLM is running on UnspecifiedPlatform"),
             *(r"Unexpected error from cudaGetDeviceCount\(\)", r"User provided device_type of 'cuda', but CUDA"),
         ),
     ),

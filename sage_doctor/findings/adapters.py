@@ -141,7 +141,15 @@ DECLARATIONS = declare(
         cause="Configuration and weights come from different training runs.",
         remediation="Copy both files from the same checkpoint.",
         may_show=(r"size mismatch for \S{0,300}lora_\w{1,40}\S{0,100}: copying a param with shape",),
-        shows=(r"LoRA rank \d{1,9} is greater than max_lora_rank",),
+        shows=(
+            r"LoRA rank \d{1,9} is greater than max_lora_rank",
+            # The rank is another, and the width is the same.
+            (
+                r"size mismatch for \S{0,300}lora_A\S{0,100}: copying a param with shape "
+                r"torch\.Size\(\[\d{1,7}, (\d{1,7})\]\) from checkpoint, the shape in current model is "
+                r"torch\.Size\(\[\d{1,7}, \1\]\)"
+            ),
+        ),
     ),
     Declaration(
         code="adapter-pattern-unbounded",
@@ -187,6 +195,7 @@ DECLARATIONS = declare(
             r"Missing key\(s\) in state_dict: \"base_model\.model\.",
             r"Unexpected key\(s\) in state_dict: \"base_model\.model\.",
             r"Loading adapter weights from .{1,400}? led to (unexpected|missing) keys",
+            *(r"LoRA tensor '\S{1,200}' has unexpected suffix", r"Unexpected name '\S{1,200}': Not a lora_A or lora_B"),
             *(r"… is unsupported LoRA weight", r"lora key not loaded: "),
             *(r"LoRA version mismatch for ", r"Failed to match keys when loading Lora"),
             # Of diffusers.

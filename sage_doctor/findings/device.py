@@ -28,6 +28,7 @@ DECLARATIONS = declare(
         shows=(
             *(r"no kernel image is available for execution", r"FlashAttention only supports Ampere GPUs or newer"),
             *(r"is not compatible with the current PyTorch", r"CUDA kernel \S{1,60} has no device code compatible"),
+            *(r"ggml was not compiled with any CUDA arch <= \d", r"CUDNN_STATUS_ARCH_MISMATCH"),
             r"which is of (cuda|compute) capability .{0,300}?(no longer supports this GPU|hardware CC)",
             r"No published PyTorch CUDA builds for release \S{1,30} support this GPU",
             r"FlashAttention\d? requires compute capability >= \S{1,6}, but found",
@@ -38,6 +39,7 @@ DECLARATIONS = declare(
             *(r"\"hipErrorNoBinaryForGpu: Unable to find", r"rocBLAS error: Cannot read \S{1,300}: Illegal seek"),
             *(r"(CUDA|HIP|ROCm) error: invalid device function", r"ptxas fatal ?: Value 'sm_\w{2,8}' is not defined"),
         ),
+        may_show=(r"FlashInfer requires GPUs with sm75 or higher",),
     ),
     Declaration(
         code="accelerator-out-of-memory",
@@ -67,8 +69,10 @@ DECLARATIONS = declare(
             *(r"CUDA error: the launch timed out and was terminated", r"Watchdog caught collective operation timeout"),
             *(r"all CUDA-capable devices are busy or unavailable", r"Error 802: system not yet initialized"),
             *(r"CUDA error: an illegal memory access", r"CUDA error: uncorrectable ECC error", r"HIP error: \w{1,20}"),
-            *(r"Memory access fault by GPU node-\d", r"cuDNN error: CUDNN_STATUS_\w{1,40}", r"NVRM: Xid \("),
+            *(r"Memory access fault by GPU node-\d", r"cuDNN error: CUDNN_STATUS_(?!ARCH_)\w{1,40}", r"NVRM: Xid \("),
             *(r"NCCL error(:| in: | \d{1,3}: )", r"createDevice: ErrorDeviceLost", r"CUDA error: unknown error"),
+            r"Command buffer execution failed: (?!Insufficient)\w",
+            r"CUDA error \d{1,3} at \S{1,200}\.cuh?:\d{1,6}: invalid argument",
         ),
     ),
     Declaration(

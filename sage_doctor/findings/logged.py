@@ -36,7 +36,7 @@ DECLARATIONS = logged_system.DECLARATIONS + declare(
             r"World size \(\d{1,6}\) is larger than the number of available GPUs",
             r"number of required GPUs exceeds the total number of available",
             *(r"BitAndBytes quantization with TP or PP is not supported", r"LoRA is not enabled\. Use --enable-lora"),
-            r"Consider reducing tensor_parallel_size",
+            *(r"Consider reducing tensor_parallel_size", r"do(es)? not support max_model_len greater than \d"),
         ),
     ),
     Declaration(

@@ -54,8 +54,11 @@ DECLARATIONS = declare(
             r"dial tcp: lookup \S{1,200}.{0,60}?: (no such host|server misbehaving)",
             r"HTTPSConnectionPool\(host='\S{0,60}(huggingface|hf)\.co', port=443\): Read timed out\. \(read timeout=",
             r"Couldn't reach https?://\S{1,200}",
+            r"Cannot connect to host \S{1,200}:\d{1,5} ssl:\S{1,20} \[(Name or service|Temporary failure|getaddrinfo)",
+            r"CAS service error : (ReqwestMiddleware Error: |IO Error: |Reqwest Error: )",
         ),
         may_show=(
+            *(r"Data processing error: CAS service error : ", r"CAS Client Error: "),
             *(r"There was a specific connection error when trying to load", r"Max retries exceeded with url"),
             *(r"\[Errno 104\] Connection reset by peer", r"read: connection reset by peer"),
         ),

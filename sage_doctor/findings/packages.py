@@ -74,6 +74,7 @@ DECLARATIONS = declare(
         "program that does not know a file's format is older or newer than the file: upgrade it, or convert the file.",
         shows=(
             *(r"ImportError: \S{1,80} ?[<>=!~]=?.{0,80}? is required for", r"ImportError: cannot import name '"),
+            *(r"wrong number of tensors; expected \d{1,9}, got", r"is already used by a Transformers model\."),
             r"Disabling PyTorch because PyTorch >= \S{1,20} is required",
             r"A module that was compiled using NumPy 1\.x cannot be run in",
             r"\w{1,40}\.\w{1,40} size changed, may indicate binary incompatibility",
@@ -110,7 +111,7 @@ DECLARATIONS = declare(
             r"AttributeError: '\w{0,20}Cache' object has no attribute '",
             *(r"`?rope_scaling`? must be a dictionary", r"Unsloth: Please file a bug report! Error patching"),
             r"__init__\(\) got an unexpected keyword argument 'load_in_[48]bit'",
-            r"module transformers(\.[\w.]{1,80})? has no attribute \w",
+            r"module (transformers|diffusers)(\.[\w.]{1,80})? has no attribute \w",
             (
                 r"resize_state_dict_by_rank_pattern.{0,600}?(?P<said>AttributeError: 'int' object has no "
                 r"attribute 'r')"
@@ -130,6 +131,7 @@ DECLARATIONS = declare(
         follows=(r"Failed to import \w{1,40}\.\S{1,120} because of the following error",),
         may_show=(
             r"unexpectedly reached end of file",  # of llama.cpp
+            r"FlashInfer requires GPUs with sm75 or higher",  # also where it cannot tell what a newer GPU is
             r"(No such file or directory|cannot find the \w{4} specified): '[^'\n]{0,300}(site|dist)-packages",
             r"TypeError: \S{1,120}\(\) got an unexpected keyword argument '",
             *(r"xFormers can't load C\+\+/CUDA extensions", r"Error building extension '"),

@@ -84,7 +84,7 @@ DECLARATIONS = declare(
         shows=(
             r"Unrecognized model in .{1,400}? Should have a `model_type` key",
             r"Invalid repository ID or local directory specified: '",
-            r"Error no file named (config|model_index)\.json found",
+            r"Error no file named \S{1,80}\.json found in directory",
             r"… does not appear to have a file named config\.json",
             r"Entry Not Found for url: \S{1,300}/config\.json",
         ),
@@ -135,7 +135,7 @@ DECLARATIONS = declare(
                 r"'(qwen|llama|gemma|mistral|mixtral|phi|smollm|granite|olmo|deepseek|glm|gpt_|internlm|ernie|falcon|cohere)\w{0,40}'"
             ),
             r"unknown model architecture: '",
-            r"ValueError: Model type … not supported\.",
+            r"(ValueError|failed): Model type … not supported\.",
             r"is not a registered model in the Transformers library",
             r"unsupported architecture( \\?\"|$)",
             r"Model architectures .{1,300}? are not supported for now",

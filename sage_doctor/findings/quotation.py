@@ -63,6 +63,8 @@ _REPORT_HEADING = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _TRACEBACK = re.compile(rb"^Traceback \(most recent call last\):", re.MULTILINE)
+# A traceback whose beginning is cut off: its last line of code, the mark below it, and what that raised.
+_CUT_OFF = re.compile(rb"[ \t]{2,80}\S[^\n]*\n([ \t]*[\^~ ]+\r?\n)?[\w.]{0,80}(Error|Exception): ")
 
 _FRAME = re.compile(
     rb"\bFile \"[^\"\n]{1,400}\", line \d|\bFile [^\s:]{1,400}:\d{1,7}(?:, in |$)|^-{2,6}> \d{1,6} "
@@ -97,7 +99,8 @@ def kind_of_text(start: bytes) -> TextKind:
         return "report"
     if _DOCUMENT_START.match(start):
         return "document"
-    return "source" if _SOURCE_START.match(start) and not _TRACEBACK.search(start) else "log"
+    traceback = _TRACEBACK.search(start) or _CUT_OFF.match(start)
+    return "source" if _SOURCE_START.match(start) and not traceback else "log"
 
 
 def is_copied(plain: bytes, start: int, at: int) -> bool:

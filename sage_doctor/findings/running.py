@@ -78,6 +78,8 @@ DECLARATIONS = declare(
             *(r"A process of this unit has been killed by the OOM killer", r"unable to mmap memory: you tried to mmap"),
             *(r"Unable to allocate [\d.]{1,9} [KMGT]iB for an array", r"failed to allocate \S{1,20} buffer of size \d"),
             *(r"llama-server reported out-of-memory during startup", r"kIOGPUCommandBufferCallbackErrorOutOfMemory"),
+            r"Command buffer execution failed: Insufficient Memory",
+            r"\[metal::malloc\] (Attempting to allocate \d{1,20} bytes|Resource limit \(\d{1,20}\) exceeded)",
             *(r"Device memory allocation of size \d{1,20} failed", r"NVML_SUCCESS == .{0,60}? INTERNAL ASSERT FAILED"),
             *(r"DefaultCPUAllocator: can't allocate memory", r"NvMapMemAlloc\w{0,40}: \d{1,12} error 12", r"^Killed$"),
             *(r"process has terminated: signal: killed", r"failed to allocate buffer for kv cache", r"std::bad_alloc"),

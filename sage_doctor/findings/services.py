@@ -31,7 +31,7 @@ DECLARATIONS = declare(
             r"dial tcp .{1,80}?: connect: connection refused",
             *(r"could not connect to ollama (server|app)", r"connect ECONNREFUSED \S", r"\[WinError 10061\]"),
             *(r"All connection attempts failed$", r"APIConnectionError: Connection error"),
-            r"Cannot connect to host \S{1,200}:\d{1,5} ssl:.{1,40}?\[Connect call failed",
+            r"Cannot connect to host \S{1,200}:\d{1,5} ssl:.{1,80}?Connect call failed",
             r"Failed to connect to \S{1,200} port \d{1,5} after \d{1,9} ms: ",
         ),
         may_show=(*(r"Connection refused", r"Failed to establish a new connection"),),

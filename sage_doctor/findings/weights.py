@@ -57,6 +57,7 @@ DECLARATIONS = declare(
             *(r"Unable to instantiate model: Model format not supported", r"file in archive is not in a subdirectory"),
             *(r"invalid magic characters: '.{0,40}?', expected 'GGUF'", r"Invalid magic number; corrupt file\?"),
             *(r"gguf_init_from_file: invalid magic (character|number)", r"invalid UTF-8 in header", r"InvalidHeader"),
+            r"llama_apply_lora_from_file_internal: bad file magic",
             *(r"invalid load key, '<'", r"invalid header start", r"invalid file magic$", r"InvalidHeaderStart"),
         ),
         may_show=(
@@ -267,10 +268,11 @@ DECLARATIONS = declare(
         "head that you do not use.",
         shows=(
             *(r"Some weights of the model checkpoint at .{1,400}? were not used", r"… \| UNEXPECTED \|"),
-            *(r"wrong number of tensors; expected \d{1,9}, got", r"Received \d{1,6} parameters not in model"),
+            r"Received \d{1,6} parameters not in model",
             *(r"unknown tensor '\S{0,200}' in model file", r"There is no module or parameter named '\S{1,200}' in \w"),
             r"Unexpected key\(s\) in state_dict: \"(?!base_model)",
             r"load_weights.{0,600}?(?P<said>KeyError: '[\w.]{1,200}')",
         ),
+        may_show=(r"wrong number of tensors; expected \d{1,9}, got",),
     ),
 )

@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import http.client
 import json
+import re
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ MOST_BYTES = 4_000_000  # a list of ten thousand models has a fifth of it
 MOST_LINE = 1_000_000
 _STEP = 65_536
 _TLS_ALERT = "\x15\x03"  # how a server that expects TLS answers a request without
+_LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")  # of server-sent events; what follows the last \r is not known yet
 _CUT_OFF = "closed the connection in the middle of its answer"
 
 
@@ -31,8 +33,8 @@ class Reply:
         self._endpoint = endpoint
         self._received = 0
         # Not asked for, but some proxies compress all the same.
-        zipped = (response.getheader("Content-Encoding") or "").lower() in ("gzip", "deflate")
-        self._unpack = zlib.decompressobj(wbits=47) if zipped else None
+        self._encoding = (response.getheader("Content-Encoding") or "").lower()
+        self._unpack = zlib.decompressobj(wbits=47) if self._encoding in ("gzip", "deflate") else None
         self.status = response.status
         self.content_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
         self.asks_for_password = (response.getheader("WWW-Authenticate") or "").lower().startswith("basic")
@@ -76,6 +78,9 @@ class Reply:
         try:
             plain = self._unpack.decompress(chunk, MOST_BYTES)
         except zlib.error as error:
+            if self._encoding == "deflate" and self._received == len(chunk):  # without zlib's header, as some send it
+                self._encoding, self._unpack = "", zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+                return self._unpacked(chunk)
             raise ServiceError("foreign", "sends something that is not compressed as it says") from error
         self._received += len(plain)
         if self._unpack.unconsumed_tail:
@@ -91,13 +96,13 @@ class Reply:
         rest = b""
         for number, chunk in enumerate(self.chunks()):
             chunk = chunk.removeprefix(codecs.BOM_UTF8) if number == 0 else chunk  # noqa: PLW2901
-            *whole, rest = (rest + chunk).split(b"\n")
+            *whole, rest = _LINE_END.split(rest + chunk)
             for line in whole:
-                yield line.decode("utf-8", "replace").rstrip("\r")
+                yield line.decode("utf-8", "replace")
             if len(rest) > MOST_LINE:
                 raise ServiceError("foreign", f"sends a line of more than {MOST_LINE:,} bytes")
         if rest:
-            yield rest.decode("utf-8", "replace")
+            yield rest.decode("utf-8", "replace").rstrip("\r")
 
 
 @contextlib.contextmanager

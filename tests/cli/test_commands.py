@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -286,6 +288,23 @@ def test_explain_reads_a_log_that_was_forwarded_and_not_a_reply(doctor: Doctor, 
 
 def test_explain_reads_what_powershell_wrote(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "log").write_text("ModuleNotFoundError: No module named 'peft'\n", encoding="utf-16")
+    assert doctor("explain", "./log", cwd=tmp_path).out.startswith("package-missing")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        gzip.compress,
+        lambda log: gzip.compress(b"started\n") + gzip.compress(log),
+        lambda log: gzip.compress(log + b"and so on\n" * 100_000)[:-40],
+        lambda log: log.decode().encode("utf-16-le"),
+        lambda log: b">> " + log.replace(b"\n", b"\n>> "),
+        lambda log: b"    import peft\n    ^^^^^^^^^^^\n" + log,
+    ],
+    ids=["gzip", "two parts", "cut off", "no mark", "a reply's reply", "the end of a traceback"],
+)
+def test_explain_reads_a_log_in_every_form(written: Callable[[bytes], bytes], doctor: Doctor, tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(written(b"ModuleNotFoundError: No module named 'peft'\n"))
     assert doctor("explain", "./log", cwd=tmp_path).out.startswith("package-missing")
 
 

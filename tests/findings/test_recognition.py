@@ -108,7 +108,7 @@ FIRST = [
             "base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight: copying a param with shape "
             "torch.Size([4, 16]) from checkpoint, the shape in current model is torch.Size([8, 16])."
         ),
-        "adapter-shape-mismatch",
+        "adapter-rank-mismatch",
     ),
     (
         (
