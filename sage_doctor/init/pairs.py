@@ -17,6 +17,7 @@ from sage_doctor.facts.base_fit import could_be_base
 from sage_doctor.findings.base_options import known_bases
 from sage_doctor.init.models import recorded_ingredients
 from sage_doctor.init.names import identifying_tail
+from sage_doctor.subjects.directories import is_merged
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.frozen import frozen
 from sage_doctor.system.location import same_tail
@@ -56,7 +57,8 @@ def base_of(model: Model, models: Mapping[str, Model], loaded_onto: tuple[str, s
     if len(choices) == 1 and os.path.realpath(choices[0]) in real:
         return BaseLink(name=real[os.path.realpath(choices[0])], why="what its adapter_config.json leads to", sure=True)
     loras = lora_tensors(model.tensors.values())
-    fitting = [m for m in models.values() if m.kind != "adapter" and m.found and could_be_base(m.path, loras)]
+    others = [m for m in models.values() if m.kind != "adapter" and m.found and not is_merged(m.path)]
+    fitting = [m for m in others if could_be_base(m.path, loras)]
     words = _words("/".join((*model.path.parts[-4:], model.base.text or "")))
     scored = [(len(words & _words(m.path.name if m.hub is None else m.reference.hub or "")), m.name) for m in fitting]
     alike = sorted((-score, name) for score, name in scored if score)

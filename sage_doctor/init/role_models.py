@@ -122,7 +122,9 @@ class NamedPlaces:
             return self._at(self.home / text[2:])
         if text.startswith("/"):
             return self._at(self._here(Path(os.path.normpath(text))))
-        for start in (self.directory, script.parent):
+        # Sessions start in the script's directory or in one above it, such as its repository's.
+        above = [p for p in script.parents if p.is_relative_to(self.directory)]
+        for start in (self.directory, script.parent, *above):
             if inspect_path(start / text).kind == "directory":
                 return self._at(Path(os.path.normpath(start / text)))
         if is_repo_id(text) and not text.startswith(".") and ("/" in text or text in self.cached):

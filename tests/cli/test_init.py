@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -69,6 +70,22 @@ def test_a_second_run_has_nothing_to_add(doctor: Doctor, place: Path) -> None:
     assert "left out 1 model that no launcher names: of-no-script (--all adds them)" in done.err
     for words in (["--all"], ["of-no-script"]):
         assert "[models.of-no-script]" in doctor("init", "--dry-run", *words, cwd=place).out
+
+
+def test_a_relative_path_may_count_from_the_repository_of_its_script(doctor: Doctor, place: Path) -> None:
+    adapter, base = place / "models/voice", write_full(place / "models/base")
+    write_adapter(adapter, base)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    write_json(adapter / "adapter_config.json", {**config, "base_model_name_or_path": "./gone"})
+    write_full(place / "models/voice-new")
+    (place / "models/voice-new/sage-doctor-merge.json").write_text("{}")
+    runner = RUNNER.format("../models/voice").replace("AutoModelForCausalLM.from", "AutoPeftModelForCausalLM.from")
+    (place / "chat/scripts").mkdir(parents=True)
+    (place / "chat/scripts/run_session.py").write_text(runner)
+    out = doctor("init", "--dry-run", cwd=place).out
+    assert '[roles.chat]\n+models = ["voice"]' in out
+    out = doctor("init", "--dry-run", "--all", cwd=place).out
+    assert '# base = "base"' in out  # and not voice-new, which was merged from an adapter
 
 
 def test_scripts_that_are_left_out_are_told(doctor: Doctor, place: Path) -> None:
