@@ -60,7 +60,7 @@ class UsageAnalysis:
     """
 
     def __init__(self, folding: Folding, path_map: PathMap, *, program: bool = False, main: bool = True) -> None:
-        self.path_map, self._program = path_map, program
+        self.path_map, self._program, self._imported = path_map, program, program and not main
         self.reached: dict[ast.AST | None, str] = {}
         self._dead: dict[ast.AST, frozenset[ast.AST]] = {}
         self.nodes, self.parents = folding.nodes, folding.parents
@@ -118,7 +118,8 @@ class UsageAnalysis:
         if not self._program or usage.kind in ("detection", "documentation"):
             return usage
         condition = self.reached.get(next(self.functions_around(node), None))
-        if condition is None:
+        # A module serves many programs: its defaults, and what it does only in some case, say nothing of this one.
+        if condition is None or (self._imported and (usage.condition or usage.kind == "fallback")):
             return Usage(kind="detection")
         return dataclasses.replace(usage, condition=nested(condition, usage.condition)) if condition else usage
 
