@@ -13,7 +13,7 @@ from sage_doctor.paths.find.reference import PathReference
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 
 MOST_BYTES = 2 * 1024 * 1024
-_MOST_FILES = 60
+MOST_FILES = 60  # the nearest first
 _MOST_PLACES = 1000
 
 
@@ -24,8 +24,8 @@ class Checkout:
     in files that the program reaches, and `started` the programs that it starts, each with the condition.
     """
 
-    def __init__(self, directory: Path, program: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, program: Path, most: int = MOST_FILES) -> None:
+        self.directory, self._most = directory, most
         self._root = directory if program.is_relative_to(directory) else program.parent
         self._real = os.path.realpath(self._root)
         self._read: dict[Path, bytes | None] = {}
@@ -52,7 +52,7 @@ class Checkout:
         if path not in self._read:
             real = os.path.realpath(path)
             inside = os.path.commonpath([real, self._real]) == self._real
-            self._read[path] = _text(path) if inside and len(self._read) < _MOST_FILES else None
+            self._read[path] = _text(path) if inside and len(self._read) < self._most else None
         return self._read[path]
 
     def start(self, path: Path, condition: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from sage_doctor.paths.find.branches import nested
-from sage_doctor.paths.find.checkout import MOST_BYTES, Checkout
+from sage_doctor.paths.find.checkout import MOST_BYTES, MOST_FILES, Checkout
 from sage_doctor.paths.find.line_text import (
     CONFIGURATION,
     compose_references,
@@ -57,12 +57,14 @@ def read_script(path: Path, path_map: PathMap, *, directory: Path, checkout: Che
     return read_text(path, raw, path_map, directory=directory, executable=executable, checkout=checkout)
 
 
-def read_program(path: Path, path_map: PathMap, *, directory: Path) -> tuple[list[Script], list[Path]]:
+def read_program(
+    path: Path, path_map: PathMap, *, directory: Path, most: int = MOST_FILES
+) -> tuple[list[Script], list[Path]]:
     """Return a program and the scripts of its project that it sources, imports and starts, and where it looks for some.
 
-    What they name is told where it is written, as far as a run comes to it.
+    What they name is told where it is written, as far as a run comes to it. At most `most` of them are read.
     """
-    checkout = Checkout(directory, path)
+    checkout = Checkout(directory, path, most)
     program = read_script(path, path_map, directory=directory, checkout=checkout)
     done = {path}
     while (started := next((p for p in checkout.started if p not in done), None)) is not None:
