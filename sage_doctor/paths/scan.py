@@ -11,7 +11,7 @@ from dataclasses import field
 from pathlib import Path, PurePosixPath
 
 from sage_doctor.paths.find import ClassifiedPath, PathMap, PathReference, Script, read_program, read_script
-from sage_doctor.paths.find.checkout import MOST_FILES
+from sage_doctor.paths.find.checkout import most_of_one
 from sage_doctor.paths.find.files import find_files
 from sage_doctor.paths.find.installed import CRONTAB, Installed
 from sage_doctor.paths.find.named_files import configuration_places, named_configurations
@@ -23,9 +23,6 @@ from sage_doctor.subjects.host import Host
 from sage_doctor.system.frozen import frozen
 from sage_doctor.system.globbing import glob_files
 
-# What all runners reach, and what each may reach at the least: a module takes some 6 ms, and a check follows every boot.
-_MOST_REACHED = 360
-_FEWEST_REACHED = 6
 # They are meant to name the directories of machines.
 _MANIFESTS = frozenset({"sage-doctor.toml", "sage-doctor.lock"})
 
@@ -232,7 +229,7 @@ def scan(
     read: dict[Path, Script] = {}
     places: dict[Path, None] = {}
     reached: dict[Path, Path] = {}
-    most = min(MOST_FILES, max(_FEWEST_REACHED, _MOST_REACHED // max(len(runners), 1)))
+    most = most_of_one(len(runners))
     for runner in list(runners):  # all of them: also a file that was asked for may be one that they reach
         program, looked = read_program(runner, anywhere, directory=directory, most=most)
         places.update(dict.fromkeys(looked))

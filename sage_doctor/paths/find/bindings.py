@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from functools import lru_cache
+
+# Of a module that several programs import all this is asked again; nobody changes these trees.
+once_per_module = lru_cache(maxsize=64)
 
 
-def replaced_at(nodes: Iterable[ast.AST]) -> dict[ast.AST, tuple[int, int]]:
+@once_per_module
+def nodes_and_parents(module: ast.Module) -> tuple[list[ast.AST], dict[ast.AST, ast.AST]]:
+    """Return every node of a module, each behind its parent, and the parent of each."""
+    nodes: list[ast.AST] = [module]
+    parents: dict[ast.AST, ast.AST] = {}
+    for node in nodes:  # grows as it is gone through
+        children = list(ast.iter_child_nodes(node))
+        parents.update(dict.fromkeys(children, node))
+        nodes += children
+    return nodes, parents
+
+
+@once_per_module
+def replaced_at(module: ast.Module) -> dict[ast.AST, tuple[int, int]]:
     """Return for each assignment where the same block gives its name another value in any case."""
     found: dict[ast.AST, tuple[int, int]] = {}
-    for block in nodes:
+    for block in nodes_and_parents(module)[0]:
         last: dict[str, ast.stmt] = {}
         for statement in block.body if isinstance(block, (ast.Module, ast.FunctionDef)) else ():
             for target, value in _bindings(statement):
@@ -33,8 +50,10 @@ def _bindings(statement: ast.stmt) -> Iterator[tuple[ast.Name, ast.expr]]:
     yield from ((target, value) for target, value in pairs if isinstance(target, ast.Name))
 
 
-def bound_once(nodes: Sequence[ast.AST], parents: Mapping[ast.AST, ast.AST]) -> dict[str, ast.expr]:
+@once_per_module
+def bound_once(module: ast.Module) -> dict[str, ast.expr]:
     """Return the values of the names that a module binds once, whatever function that is in."""
+    nodes, parents = nodes_and_parents(module)
     counts: Counter[str] = Counter()
     values: dict[str, ast.expr] = {}
     for node in nodes:

@@ -14,6 +14,9 @@ from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_star
 
 MOST_BYTES = 2 * 1024 * 1024
 MOST_FILES = 60  # the nearest first
+# Of all programs together, and of each at the least: a module takes some 6 ms, and every boot is followed by a check.
+_MOST_OF_ALL = 360
+_FEWEST = 6
 _MOST_PLACES = 1000
 
 
@@ -59,6 +62,11 @@ class Checkout:
         """Remember a program that is started, under a condition that is empty where it is in any case."""
         if self.started.get(path, "x"):
             self.started[path] = nested(self.condition, condition)
+
+
+def most_of_one(programs: int) -> int:
+    """Return how many files each of so many programs may reach."""
+    return min(MOST_FILES, max(_FEWEST, _MOST_OF_ALL // max(programs, 1)))
 
 
 def _text(path: Path) -> bytes | None:

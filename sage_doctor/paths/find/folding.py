@@ -7,11 +7,10 @@ import dataclasses
 import os
 import re
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
-from sage_doctor.paths.find.bindings import bound_once
+from sage_doctor.paths.find.bindings import bound_once, nodes_and_parents, once_per_module
 from sage_doctor.paths.find.reference import ValueType
 from sage_doctor.system.frozen import frozen
 
@@ -43,24 +42,24 @@ def called_name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-@lru_cache(maxsize=64)
-def nodes_and_parents(module: ast.Module) -> tuple[list[ast.AST], dict[ast.AST, ast.AST]]:
-    """Return every node of a module, each behind its parent, and the parent of each."""
-    nodes: list[ast.AST] = [module]
-    parents: dict[ast.AST, ast.AST] = {}
-    for node in nodes:  # grows as it is gone through
-        children = list(ast.iter_child_nodes(node))
-        parents.update(dict.fromkeys(children, node))
-        nodes += children
-    return nodes, parents
-
-
 def defaults_of(parameters: ast.arguments) -> list[tuple[str, ast.expr]]:
     """Return the parameters that have a default, with it."""
     positional = [*parameters.posonlyargs, *parameters.args]
     pairs = [*zip(reversed(positional), reversed(parameters.defaults), strict=False)]
     pairs += [(a, d) for a, d in zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True) if d is not None]
     return [(a.arg, d) for a, d in pairs]
+
+
+@once_per_module
+def _too_deep(module: ast.Module) -> frozenset[ast.AST]:
+    """Return the expressions with more levels than are followed; a call of a method has two."""
+    nodes, parents = nodes_and_parents(module)
+    heights: dict[ast.AST, int] = {}
+    for node in reversed(nodes):
+        above = parents.get(node)
+        if above is not None:
+            heights[above] = max(heights.get(above, 0), heights.get(node, 0) + 1)
+    return frozenset(node for node, height in heights.items() if height > 2 * DEEPEST)
 
 
 class Folding:
@@ -73,7 +72,7 @@ class Folding:
         self.nodes, self.parents = nodes_and_parents(module)
         self._home, self._file = home, file
         self._folded: dict[ast.AST, Folded | None] = {}
-        self._names = bound_once(self.nodes, self.parents)
+        self.module, self._names = module, bound_once(module)
         self.taken: dict[str, tuple[Folding, str]] = {}  # names from other modules
         self.modules: dict[str, Folding] = {}
 
@@ -105,20 +104,10 @@ class Folding:
         above = self.parents.get(node)
         return isinstance(above, ast.JoinedStr) or (isinstance(above, ast.expr) and self.fold(above) is not None)
 
-    @cached_property
-    def _too_deep(self) -> frozenset[ast.AST]:
-        """Expressions with more levels than are followed; a call of a method has two."""
-        heights: dict[ast.AST, int] = {}
-        for node in reversed(self.nodes):
-            above = self.parents.get(node)
-            if above is not None:
-                heights[above] = max(heights.get(above, 0), heights.get(node, 0) + 1)
-        return frozenset(node for node, height in heights.items() if height > 2 * DEEPEST)
-
     def fold(self, node: ast.expr) -> Folded | None:
         """Return the value of a constant path expression; None if it is not one."""
         if node not in self._folded:
-            self._folded[node] = None if node in self._too_deep else self._value(node)
+            self._folded[node] = None if node in _too_deep(self.module) else self._value(node)
         return self._folded[node]
 
     def _value(self, node: ast.expr) -> Folded | None:

@@ -47,7 +47,7 @@ class NeedAnalysis:
         self._analysis, self._parents, self._nodes, self._main = analysis, analysis.parents, analysis.nodes, main
         self.taken: dict[str, tuple[NeedAnalysis, str]] = {}  # names from other modules
         self.importers: list[tuple[NeedAnalysis, str, str]] = []  # a module, a name of this one, and its name there
-        self._replaced = replaced_at(self._nodes)
+        self._replaced = replaced_at(analysis.module)
 
     def need_of(self, node: ast.AST, *, by_name: bool = True) -> tuple[Need, str]:
         """Return whether the program needs the path in `node`, and where only; `by_name` if only names say so."""

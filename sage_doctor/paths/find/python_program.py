@@ -6,10 +6,10 @@ A run comes to a function where what it comes to names it, and to a module where
 from __future__ import annotations
 
 import ast
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sage_doctor.paths.find.bindings import nodes_and_parents, once_per_module
 from sage_doctor.paths.find.calls import FUNCTIONS, starts_program
 from sage_doctor.paths.find.checkout import Checkout
 from sage_doctor.paths.find.folding import called_name
@@ -23,6 +23,7 @@ _IMPORTING = frozenset({"import_module", "__import__"})
 _REPLACING = frozenset({"execv", "execve", "execvp", "execvpe", "execl", "execlp", "run_path", "spawn"})
 _SCRIPTS = (".py", ".sh")
 
+_LEADING = (ast.Import, ast.ImportFrom, ast.Call, ast.Name, ast.Attribute, *FUNCTIONS)  # to functions and modules
 _ACTING = (ast.Expr, ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
 
 Scope = ast.AST | None  # a function; None is the module's own
@@ -37,17 +38,32 @@ class _Module:
         self.known: dict[str, Path] = {}  # modules, by the last name that they have here
         self.names: dict[str, tuple[Path, str]] = {}  # names from modules
         self.stars: list[Path] = []
-        self.scopes: dict[Scope, list[ast.AST]] = defaultdict(list)
-        self.defined: dict[str, list[ast.AST]] = defaultdict(list)
-        within: dict[ast.AST, Scope] = {}
-        parents = parsed.folding.parents
-        for node in parsed.folding.nodes:
-            above = parents.get(node)
-            body = isinstance(above, FUNCTIONS) and isinstance(node, ast.stmt)
-            within[node] = above if body else within.get(above) if above is not None else None
-            self.scopes[within[node]].append(node)
-            if isinstance(node, FUNCTIONS):
-                self.defined[above.name if isinstance(above, ast.ClassDef) else node.name].append(node)
+        self.scopes, self.defined = _scopes_and_functions(parsed.folding.module)
+        self.calls_and_imports = _calls_and_imports(parsed.folding.module)
+
+
+@once_per_module
+def _scopes_and_functions(module: ast.Module) -> tuple[dict[Scope, list[ast.AST]], dict[str, list[ast.AST]]]:
+    """Return what of each function's own may lead somewhere, and the functions by name or by their class."""
+    scopes: dict[Scope, list[ast.AST]] = {}
+    defined: dict[str, list[ast.AST]] = {}
+    within: dict[ast.AST, Scope] = {}
+    nodes, parents = nodes_and_parents(module)
+    for node in nodes:
+        above = parents.get(node)
+        body = isinstance(above, FUNCTIONS) and isinstance(node, ast.stmt)
+        within[node] = above if body else within.get(above) if above is not None else None
+        if isinstance(node, _LEADING):
+            scopes.setdefault(within[node], []).append(node)
+        if isinstance(node, FUNCTIONS):
+            scopes.setdefault(node, [])
+            defined.setdefault(above.name if isinstance(above, ast.ClassDef) else node.name, []).append(node)
+    return scopes, defined
+
+
+@once_per_module
+def _calls_and_imports(module: ast.Module) -> list[ast.AST]:
+    return [n for n in nodes_and_parents(module)[0] if isinstance(n, (ast.Import, ast.ImportFrom, ast.Call))]
 
 
 class PythonProgram:
@@ -90,7 +106,7 @@ class PythonProgram:
 
     def _imports(self, module: _Module) -> Iterator[Path]:
         """Note what a module imports of the project, and yield it."""
-        for node in module.parsed.folding.nodes:
+        for node in module.calls_and_imports:
             found: list[Path] = []
             if isinstance(node, ast.Import):
                 for alias in node.names:
@@ -181,7 +197,7 @@ class PythonProgram:
             if known is not None and (not known or (condition and not are_opposite(known, condition))):
                 continue
             reached[scope] = condition if known is None else ""
-            for node in module.scopes[scope]:
+            for node in module.scopes.get(scope, ()):
                 targets = self._targets(module, node)
                 branch = module.parsed.usages.branch_of(node) if targets else None
                 if branch is not None and branch.taken:
@@ -214,8 +230,8 @@ class PythonProgram:
 
     def _start(self, module: _Module) -> None:
         """Leave the scripts of the project that a module starts to the checkout."""
-        usages, folding = module.parsed.usages, module.parsed.folding
-        for node in folding.nodes:
+        usages = module.parsed.usages
+        for node in module.calls_and_imports:
             if not isinstance(node, ast.Call):
                 continue
             if not starts_program(node.func) and called_name(node.func) not in _REPLACING:
@@ -242,7 +258,7 @@ class PythonProgram:
 def _import_places(module: _Module) -> list[Path]:
     """Return the directories that a module adds to `sys.path`."""
     found = []
-    for node in module.parsed.folding.nodes:
+    for node in module.calls_and_imports:
         if isinstance(node, ast.Call) and called_name(node.func) in ("insert", "append", "addsitedir") and node.args:
             on = called_name(node.func.value) if isinstance(node.func, ast.Attribute) else ""
             folded = module.parsed.folding.fold(node.args[-1]) if on in ("path", "site") else None

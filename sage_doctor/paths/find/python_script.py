@@ -14,6 +14,7 @@ from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 
+from sage_doctor.paths.find.bindings import once_per_module
 from sage_doctor.paths.find.folding import Folded, Folding, names_a_user
 from sage_doctor.paths.find.needs import NeedAnalysis
 from sage_doctor.paths.find.path_map import PathMap
@@ -48,7 +49,7 @@ def parse(raw: bytes) -> ast.Module:
         raise ValueError("it cannot be parsed") from error
 
 
-_read_tree = lru_cache(maxsize=64)(parse)  # a module that several programs import; nobody changes these trees
+_read_tree = once_per_module(parse)
 
 
 def decoded(raw: bytes) -> str:

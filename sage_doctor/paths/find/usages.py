@@ -63,7 +63,7 @@ class UsageAnalysis:
         self.path_map, self._program, self._imported = path_map, program, program and not main
         self.reached: dict[ast.AST | None, str] = {}
         self._dead: dict[ast.AST, frozenset[ast.AST]] = {}
-        self.nodes, self.parents = folding.nodes, folding.parents
+        self.module, self.nodes, self.parents = folding.module, folding.nodes, folding.parents
         self._usages: dict[ast.AST, Usage] = {}
         self._kinds: dict[ast.AST, UsageKind] = {}
         self._keys: dict[ast.Dict, frozenset[ast.AST]] = {}

@@ -7,7 +7,7 @@ import io
 import re
 import tokenize
 
-from sage_doctor.paths.find.folding import nodes_and_parents
+from sage_doctor.paths.find.bindings import nodes_and_parents
 from sage_doctor.paths.find.python_script import character_column
 from sage_doctor.paths.find.reference import PathReference
 from sage_doctor.paths.rewrite.expressions import RootExpression
