@@ -55,7 +55,7 @@ def test_what_other_roles_need_does_not_matter(doctor: Doctor, tmp_path: Path, p
 
 
 def test_warnings_keep_sessions_out_where_that_is_asked(doctor: Doctor, site: Path) -> None:
-    (site / "zoo" / "m0" / "modeling_own.py").write_text("")  # a warning
+    (site / "zoo" / "m0" / "generation_config.json").write_text("{")  # a warning
     plain = doctor("gate", "talk", "--level", "static", cwd=site)
     assert (plain.code, "warning" in plain.out) == (0, True)
     strict = doctor("gate", "talk", "--level", "static", "--fail-on", "warning", cwd=site)
@@ -187,7 +187,7 @@ def test_something_else_runs_where_sessions_are_kept_out_and_its_code_is_not_the
 def test_a_gate_that_waited_holds_the_result_to_its_own_strictness(begin: Start, tmp_path: Path) -> None:
     python = write_interpreter(tmp_path / "env", pause="import time; time.sleep(3)")
     site = write_site(tmp_path / "site", python)
-    (site / "zoo" / "m0" / "modeling_own.py").write_text("")  # a warning
+    (site / "zoo" / "m0" / "generation_config.json").write_text("{")  # a warning
     mild = begin("gate", "talk", cwd=site)
     while not loads(python):
         time.sleep(0.02)
