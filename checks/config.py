@@ -91,7 +91,7 @@ def check_config_type(model: Model) -> Iterator[Finding]:
         raise NotApplicable("modules.json names the directories below that hold the model")
     near = weights_nearby(model) if model.weights.form == "none" else None
     if near is not None and near.reader:
-        raise Blocked("weights-other-program")  # which has configurations of its own
+        raise Blocked("weights-missing")  # which has configurations of its own
     model_type = model.config.model_type
     known = knows_model_type(model.host.session.site_packages, model_type or "")
     if known is None:

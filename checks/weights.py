@@ -82,9 +82,8 @@ def _none_at_all(model: Model) -> Finding:
     if nearby is not None and nearby.reader:
         files = f": {join_limited(list(nearby.files), most=3)}" if nearby.files else ""
         return finding(
-            "weights-other-program",
-            f"a model for {nearby.reader}{files}; there is nothing here that transformers loads, and nothing else was "
-            "examined",
+            "weights-missing",
+            f"no weights of transformers, but a model for {nearby.reader}{files}; nothing else was examined",
             evidence={"path": str(model.path), "not_loaded": list(nearby.files[:50])},
             fix=with_nearby(Fix(summary=""), nearby),
         )

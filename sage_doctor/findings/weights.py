@@ -24,13 +24,6 @@ DECLARATIONS = declare(
         ),
     ),
     Declaration(
-        code="weights-other-program",
-        severity="error",
-        title="The directory is a model of another program",
-        cause="Its weights are in a form that another program reads, and a session loads models with transformers.",
-        remediation="Load it with the program that it was made for, or download the model's safetensors.",
-    ),
-    Declaration(
         code="weights-lfs-pointer",
         severity="error",
         title="The weights are a Git LFS pointer, not the file",

@@ -62,7 +62,7 @@ def a_variant_alone(bench: Bench) -> None:
     (place / MODEL).rename(place / "model.fp16.safetensors")
 
 
-@CASES.finds("check_weights_present", "weights-other-program", "a model for OpenVINO: openvino_model.xml; there is")
+@CASES.finds("check_weights_present", "weights-missing", "but a model for OpenVINO: openvino_model.xml; nothing")
 def for_another_program(bench: Bench) -> None:
     place = write_full(bench.here)
     (place / MODEL).unlink()

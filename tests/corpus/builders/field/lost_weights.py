@@ -214,7 +214,7 @@ def config_with_an_ending(bench: Bench) -> None:
 # Forms of other programs
 
 
-@TABLE.error("weights-other-program", **_LOST, source="Lightricks/ComfyUI-LTXVideo#163")
+@TABLE.error("weights-missing", **_LOST, source="Lightricks/ComfyUI-LTXVideo#163")
 def only_gguf(bench: Bench) -> None:
     """config.json and tokenizer, and the weights as GGUF."""
     touch(_without_weights(bench), "gemma-3-1b-it-q4_0.gguf", raw=b"GGUF\x03\0\0\0" + bytes(60))
@@ -245,14 +245,14 @@ def only_tensorflow(bench: Bench) -> None:
     touch(_without_weights(bench), "tf_model.h5", raw=b"\x89HDF\r\n\x1a\n" + bytes(60))
 
 
-@TABLE.error("weights-other-program", **_LOST, source="https://huggingface.co/turboderp/Llama-3.1-8B-Instruct-exl2")
+@TABLE.error("weights-missing", **_LOST, source="https://huggingface.co/turboderp/Llama-3.1-8B-Instruct-exl2")
 def only_for_exllama(bench: Bench) -> None:
     """output.safetensors."""
     folder = bench.copy()
     (folder / MODEL).rename(folder / "output.safetensors")
 
 
-@TABLE.error("weights-other-program", **_LOST, source="https://huggingface.co/onnx-community/Llama-3.2-1B-Instruct")
+@TABLE.error("weights-missing", **_LOST, source="https://huggingface.co/onnx-community/Llama-3.2-1B-Instruct")
 def only_onnx(bench: Bench) -> None:
     """The weights are in onnx/."""
     touch(_without_weights(bench) / "onnx", "model.onnx", "model.onnx_data")

@@ -11,7 +11,7 @@ from tests.corpus.builders.field.pages import without
 from tests.corpus.builders.tensors import MODEL
 
 TABLE = Table("field-programs", in_tree=False, shows="no model of transformers")
-_FOREIGN = "weights-other-program"
+_FOREIGN = "weights-missing"
 
 
 def _emptied(bench: Bench, name: str = "llama") -> Path:

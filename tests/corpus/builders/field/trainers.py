@@ -195,9 +195,7 @@ def run_with_checkpoints_alone(bench: Bench) -> None:
         bench.copy(to=bench.here / "run" / f"checkpoint-{step}")
 
 
-@TABLE.error(
-    "weights-other-program", source="Blaizzy/mlx-audio#832", shows="no model of transformers", shows_4="OSError"
-)
+@TABLE.error("weights-missing", source="Blaizzy/mlx-audio#832", shows="no model of transformers", shows_4="OSError")
 def whisper_of_mlx(bench: Bench) -> None:
     """weights.safetensors and a config.json, no more."""
     bench.here.mkdir(parents=True)
