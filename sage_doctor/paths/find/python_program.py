@@ -159,7 +159,8 @@ class PythonProgram:
         for part in parts[:-1]:
             place /= part
             if inspect_path(place).kind != "directory":
-                self._checkout.find([place / "__init__.py"])  # another result follows if it comes
+                # Another result follows if it comes, also as a package without __init__.py.
+                self._checkout.find([place / "__init__.py", root.joinpath(*parts[:-1], f"{parts[-1]}.py")])
                 return []
             init = self._checkout.find([place / "__init__.py"])
             files += [init] if init is not None else []

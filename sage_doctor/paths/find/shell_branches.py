@@ -27,6 +27,7 @@ from sage_doctor.paths.find.shell_values import ShellValues, text_of
 if TYPE_CHECKING:
     from tree_sitter import Node
 
+_DESCRIPTOR = re.compile(r"\{\w+\}")  # of `exec {lock}>FILE`, which starts nothing
 _DEEPEST = 20
 _WRAPPED = frozenset({"test_command", "parenthesized_expression", "redirected_statement", "subshell"})
 _BLOCKS = frozenset(
@@ -119,8 +120,8 @@ class ShellBranches:
         if depth > _DEEPEST or not children:
             return False
         if node.type == "command":
-            name = text_of(children[0])
-            return name in _ENDING or (name == "exec" and len(children) > 1)
+            name, *words = map(text_of, children)
+            return name in _ENDING or (name == "exec" and not all(map(_DESCRIPTOR.fullmatch, words)))
         if node.type == "if_statement":
             test = _test_of(node)
             if test is None or self.decide(test) is not True:

@@ -134,6 +134,7 @@ ENDS = (
     ("exit 0\ncat {}", False),
     ("exec true\ncat {}", False),
     ("exec > /dev/null\ncat {}", True),
+    ("exec {{lock}}>/tmp/lock 9> /dev/null\ncat {}", True),
     ("{{ exit 0; }}\ncat {}", False),
     ("(exit 0)\ncat {}", True),
     ("f() {{ cat {}; }}\ntrue", False),
